@@ -1,0 +1,1 @@
+"""Routes: take the request apart, call the service, show the result; no rule lives here."""

@@ -1,0 +1,1 @@
+"""The SIP edge: carries bytes and time between the network and the registrar core."""

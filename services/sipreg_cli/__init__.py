@@ -1,0 +1,1 @@
+"""The `sipreg` command: every role and tool of the product under one name."""
