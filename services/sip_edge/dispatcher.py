@@ -6,6 +6,7 @@ All of it runs in the callback that read the bytes; the answer follows in the sa
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,17 +28,26 @@ from sipreg.message.parser import BadRequest, parse_message
 from sipreg.message.via import Via, stamped
 from sipreg.message.writer import REASONS, header_line, response_bytes, response_head
 from sipreg.registrar.registration import Arrival
-from sipreg.registrar.service import Accepted, Outcome, Registrar
+from sipreg.registrar.service import Accepted, Answer, Outcome, Registrar
 from sipreg.tokens import TokenSource
 from sipreg.transaction.key import is_unique, legacy_key, server_key
 from sipreg.transaction.layer import Receipt, ServerTransactions
 
 logger = logging.getLogger("sipreg.edge")
 
+_HOPS: Final = frozenset(map(str, range(1, 256)))
+"""Max-Forwards as it stands where some are left (RFC 3261 §20.22)."""
+
+_NEW: Final = Receipt.NEW
+"""Named once, as the class of an enumeration takes its time on Python 3.11."""
+
 ALLOW: Final = "REGISTER, OPTIONS"
 STORE_RETRY_AFTER_S: Final = 5
 """Retry-After where the store is unavailable and no `retry_after` is set: about the time that a failover takes."""
 
+
+KEEP_ALIVE: Final = b"\r\n\0"
+"""What a datagram that only keeps a NAT binding alive is made of (RFC 5626 §4.4, and what older phones send)."""
 
 Destination = tuple[Flow, str, int]
 """Where an answer goes: flow, address, port."""
@@ -58,7 +68,7 @@ class DispatcherParts:
 class Dispatcher:
     """Takes what the transports read; sends every answer."""
 
-    __slots__ = ("_clock", "_tokens", "_transactions", "metrics", "node_id", "pending", "registrar")
+    __slots__ = ("_clock", "_registers", "_tokens", "_transactions", "metrics", "node_id", "pending", "registrar")
 
     def __init__(self, parts: DispatcherParts) -> None:
         self.registrar = parts.registrar
@@ -67,6 +77,8 @@ class Dispatcher:
         self._transactions = parts.transactions
         self._clock = parts.clock
         self._tokens = parts.tokens
+        self._registers: list[tuple[Request, Arrival, Answer]] = []
+        """REGISTERs of the batch at hand."""
         self.pending = 0
         """Requests that are not answered yet."""
 
@@ -79,17 +91,39 @@ class Dispatcher:
             host: address that it came from, IPv6 without brackets.
             port: port that it came from.
         """
-        refusal: BadMessage | None = None
+        self.receive_batch([(data, (host, port))], flow)
+
+    def receive_batch(self, batch: Sequence[tuple[bytes, tuple[str, int]]], flow: Flow) -> None:
+        """Take several datagrams with their sources; they go through each stage together, which is kinder to the processor's caches."""
+        parsed = [self._parsed(data) for data, _ in batch]
+        for message, (_, source) in zip(parsed, batch, strict=True):
+            if message is not None:
+                self._received(message, flow, source[0], source[1])
+        if self._registers:
+            registers, self._registers = self._registers, []
+            try:
+                self.registrar.register_batch(registers)
+            except Exception:
+                self.metrics.counters["internal_errors"] += 1
+                logger.exception("requests failed: count=%d", len(registers))
+
+    def _parsed(self, data: bytes) -> Request | BadRequest | None:
+        """Parse a message; None where nobody can be answered."""
         try:
             message = parse_message(data)
         except BadRequest as bad:
-            message, refusal = bad.request, bad
+            return bad
         except BadMessage:
-            self.metrics.counters["unparsable_messages"] += 1
-            return
-        if not isinstance(message, Request):
-            self.metrics.counters["responses_received"] += 1
-            return
+            if data.strip(KEEP_ALIVE):
+                self.metrics.counters["unparsable_messages"] += 1
+            return None
+        if isinstance(message, Request):
+            return message
+        self.metrics.counters["responses_received"] += 1
+        return None
+
+    def _received(self, parsed: Request | BadRequest, flow: Flow, host: str, port: int) -> None:
+        message, refusal = (parsed.request, parsed) if isinstance(parsed, BadRequest) else (parsed, None)
         try:
             self._request(message, refusal, flow, host, port)
         except BadMessage:
@@ -104,7 +138,7 @@ class Dispatcher:
         key = _transaction_key(request, via, host)
         now = self._clock.now()
         receipt = self._transactions.receive(key, request.method, now)
-        if receipt is not Receipt.NEW:
+        if receipt is not _NEW:
             self._known(request, via, receipt, flow, host, port)
             return
         if request.method == "ACK":
@@ -147,9 +181,10 @@ class Dispatcher:
         """Check what is the same for every method (RFC 3261 §8.2, §16.3)."""
         if request.cseq.method != request.method:
             raise BadMessage("CSeq names another method")
-        if request.max_forwards == 0 and request.method != "OPTIONS":
+        first = request.headers.first
+        if first.get("max-forwards") not in _HOPS and request.max_forwards == 0 and request.method != "OPTIONS":
             raise TooManyHops("Too many hops")
-        if "require" in request.headers:
+        if "require" in first:
             supported = self.registrar.option_tags
             unsupported = tuple(tag for tag in request.option_tags("require") if tag not in supported)
             if unsupported:
@@ -158,7 +193,7 @@ class Dispatcher:
     def _dispatch(self, request: Request, flow: Flow, host: str, port: int, exchange: _Exchange) -> None:
         if request.method == "REGISTER":
             arrival = Arrival(self._clock.now_ms(), host, port, flow.socket_name, self.node_id, flow.name)
-            self.registrar.register(request, arrival, exchange.answer)
+            self._registers.append((request, arrival, exchange.answer))
         elif request.method == "OPTIONS":
             extra = header_line("Allow", ALLOW) + header_line("Accept", "application/sdp")
             # An empty Supported would say the same as none, and some clients stumble over it.

@@ -66,12 +66,18 @@ class Metrics:
     def request(self, transport: str, method: str) -> None:
         """Count a request that is new."""
         key = (transport, method if method in METHODS else "OTHER")
-        self._requests[key] = self._requests.get(key, 0) + 1
+        try:
+            self._requests[key] += 1
+        except KeyError:
+            self._requests[key] = 1
 
     def response(self, method: str, status: int, seconds: float) -> None:
         """Count a final answer and the time that it took, in seconds."""
         key = (method if method in METHODS else "OTHER", status)
-        self._responses[key] = self._responses.get(key, 0) + 1
+        try:
+            self._responses[key] += 1
+        except KeyError:
+            self._responses[key] = 1
         self._latency[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         self._latency_sum_s += seconds
 

@@ -59,6 +59,8 @@ class UdpListener:
         self.address = address
         self._dispatcher = dispatcher
         self._sock = bind(address, socket.SOCK_DGRAM, shared=shared)
+        self._loop = asyncio.get_running_loop()
+        self._outbox: list[tuple[bytes, tuple[str, int]]] = []
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self.port: int = self._sock.getsockname()[1]
         self.socket_name = str(address.model_copy(update={"port": self.port}))
@@ -69,29 +71,42 @@ class UdpListener:
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._readable)
 
     def _readable(self) -> None:
-        receive, handle = self._sock.recvfrom, self._dispatcher.receive
+        """Drain the socket, then see to what came: reading and thinking by turns would cost more, as each drives the other's code
+        out of the processor's cache.
+        """
+        receive = self._sock.recvfrom
+        batch: list[tuple[bytes, tuple[str, int]]] = []
         for _ in range(BATCH):
             try:
-                data, source = receive(MAX_MESSAGE_BYTES)
+                batch.append(receive(MAX_MESSAGE_BYTES))
             except BlockingIOError:
-                return
+                break
             except OSError:
                 # An ICMP error for something that we sent; there will be another datagram.
                 continue
-            if len(data) > 4 or data.strip(b"\r\n\0"):
-                handle(data, self, source[0], source[1])
+        self._dispatcher.receive_batch(batch, self)
 
     def send(self, data: bytes, host: str, port: int) -> None:
-        """Send a datagram; one that the kernel has no room for is lost, as any may be."""
-        try:
-            self._sock.sendto(data, (host, port))
-        except OSError:
-            self._dispatcher.metrics.counters["send_errors"] += 1
+        """Send a datagram with the others of this turn of the event loop."""
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append((data, (host, port)))
+
+    def _flush(self) -> None:
+        send = self._sock.sendto
+        for data, destination in self._outbox:
+            try:
+                send(data, destination)
+            except OSError:
+                # The kernel has no room for it: it is lost, as any datagram may be.
+                self._dispatcher.metrics.counters["send_errors"] += 1
+        self._outbox.clear()
 
     def pause(self) -> None:
         """Read no more; answers can still be sent."""
         asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
     async def close(self) -> None:
-        """Close the socket."""
+        """Send what waits to be sent, and close the socket."""
+        self._flush()
         self._sock.close()

@@ -78,10 +78,13 @@ def settings_from(options: dict[str, Any], http_section: str, defaults: Values) 
     return load_settings(options.get("config"), overrides, defaults)
 
 
-async def stop_asked() -> None:
-    """Wait until somebody wants the process to end: SIGTERM, or SIGINT from the keyboard."""
+def stop_signal() -> asyncio.Event:
+    """Return an event that is set when somebody wants the process to end: SIGTERM, or SIGINT from the keyboard.
+
+    To be called before anything is started, so that a signal in the midst of the start is not lost.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

@@ -20,7 +20,7 @@ from sipreg.logs import set_up_logging
 from sipreg.loop import loop_name, run_loop
 from sipreg.settings import Settings, Values
 from sipreg_cli.demo import demo_subscribers
-from sipreg_cli.options import common_options, edge_options, settings_from, stop_asked
+from sipreg_cli.options import common_options, edge_options, settings_from, stop_signal
 
 logger = logging.getLogger("sipreg")
 
@@ -91,6 +91,7 @@ async def _listen_api(stack: AsyncExitStack, settings: Settings, stores: Stores,
 
 async def _up(settings: Settings, *, demo: bool) -> None:
     asked = settings.store.address
+    stop = stop_signal()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(with_running_store(settings))
         stores = await stack.enter_async_context(open_stores(settings))
@@ -99,10 +100,11 @@ async def _up(settings: Settings, *, demo: bool) -> None:
         await _listen_api(stack, settings, stores, probe_routes(workers, settings.registrar))
         store = str(asked) if asked == settings.store.address else f"{asked} at {settings.store.address}"
         click.echo(_banner(settings, workers.sockets, store, subscribers))
-        await stop_asked()
+        await stop.wait()
 
 
 async def _edge(settings: Settings) -> None:
+    stop = stop_signal()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(with_running_store(settings))
         stores = await stack.enter_async_context(open_stores(settings))
@@ -112,17 +114,18 @@ async def _edge(settings: Settings) -> None:
         logger.info(
             "serving: node=%s workers=%d loop=%s sip=%s", settings.edge.node_id, settings.edge.workers, loop_name(), workers.sockets
         )
-        await stop_asked()
+        await stop.wait()
         logger.info("draining: limit_s=%s", settings.edge.drain_s)
 
 
 async def _api(settings: Settings) -> None:
+    stop = stop_signal()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(with_running_store(settings))
         stores = await stack.enter_async_context(open_stores(settings))
         await _listen_api(stack, settings, stores)
         logger.info("serving: http=%s", settings.api.http)
-        await stop_asked()
+        await stop.wait()
 
 
 def _banner(settings: Settings, sockets: list[str], store: str, subscribers: list[tuple[str, str, str]]) -> str:

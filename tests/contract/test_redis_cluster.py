@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
 import redis
 
 from sipreg.errors import StoreUnavailable
@@ -198,10 +197,13 @@ class TestSentinel:
         async def scenario(server: RedisServer) -> None:
             # A server that is no sentinel knows as little of it as a sentinel that was given another name.
             address = parse_store_address(f"redis+sentinel://127.0.0.1:{server.port}/nobody")
-            store = RedisStore(link_to(address, LinkLimits(timeout_s=0.3)), KEYS, RandomTokens())
-            with pytest.raises(StoreUnavailable, match="No sentinel of redis"):
-                await store.open()
-            assert not store.available
+            # Many at once, so that some are closed in the midst of asking.
+            stores = [RedisStore(link_to(address, LinkLimits(timeout_s=0.3)), KEYS, RandomTokens()) for _ in range(30)]
+            async with asyncio.timeout(20):
+                outcomes = await asyncio.gather(*(store.open() for store in stores), return_exceptions=True)
+            assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+            assert any("No sentinel of redis" in str(outcome) for outcome in outcomes)
+            assert not any(store.available for store in stores)
 
         with redis_server(tmp_path) as server:
             asyncio.run(scenario(server))

@@ -9,6 +9,7 @@ from sip_edge.metrics import Metrics
 from sipreg.message.model import Response
 from sipreg.message.parser import parse_message
 from sipreg.registrar.access import Domains
+from sipreg.registrar.hooks import SaveHook
 from sipreg.registrar.parameters import Parameters
 from sipreg.registrar.ports import Change, CommitOutcome
 from sipreg.registrar.service import Registrar, RegistrarParts
@@ -72,7 +73,7 @@ class HeldStore(MemoryStore):
 class Desk:
     """A dispatcher, its clock and its store, and one flow to it."""
 
-    def __init__(self, *, max_live: int = 1000, reliable: bool = False) -> None:
+    def __init__(self, *, max_live: int = 1000, reliable: bool = False, hooks: tuple[SaveHook, ...] = ()) -> None:
         self.clock = FakeClock()
         self.store = HeldStore(self.clock)
         self.flow = RecordedFlow(reliable=reliable)
@@ -82,6 +83,7 @@ class Desk:
             digest=None,
             domains=Domains(names=frozenset({DOMAIN})),
             parameters=Parameters(),
+            hooks=hooks,
         )
         transactions: ServerTransactions[Destination] = ServerTransactions(Timers(), max_live=max_live)
         self.metrics = Metrics()
@@ -96,9 +98,9 @@ class Desk:
             )
         )
 
-    def receive(self, data: bytes) -> None:
-        """Let the flow bring something."""
-        self.dispatcher.receive(data, self.flow, *PEER)
+    def receive(self, *batch: bytes) -> None:
+        """Let the flow bring something, all of it at once."""
+        self.dispatcher.receive_batch([(data, PEER) for data in batch], self.flow)
 
     def responses_counted(self) -> int:
         """Return how many final answers were counted."""

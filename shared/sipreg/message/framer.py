@@ -75,7 +75,7 @@ class StreamFramer:
             complete.append(KeepAlive.PING)
             del buffer[:4]
             return True
-        if len(buffer) < len(_END) and _END.startswith(buffer):
+        if _END.startswith(buffer):
             return False
         # A single CRLF is the answer to a ping of ours, or what a sloppy peer puts behind a message (§7.5).
         del buffer[: 2 if buffer[:2] == b"\r\n" else 1]

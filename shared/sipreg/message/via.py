@@ -89,7 +89,7 @@ def stamped(text: str, via: Via, source_host: str, source_port: int) -> str:
     if text.endswith(";rport"):
         return f"{text}={source_port};received={source_host}"
     head, found, tail = text.partition(";rport")
-    if not found or (tail and tail[0] != ";") or '"' in head:
+    if not found or tail[0] != ";" or '"' in head:
         # Such as ";rport ", ";RPORT", ";rportal=1;rport" or one within quotes: rare enough to take it apart.
         head, tail = _without(text, ("rport",)), ""
     return f"{head};rport={source_port}{tail};received={source_host}"

@@ -41,16 +41,16 @@ def response_head(request: Request, to_tag: str, top_via: str) -> str:
         BadMessage: one of them is missing from the request.
     """
     headers = request.headers
-    to = headers.get("to") or request.required("to", "To")
+    to = headers.first.get("to") or request.required("to", "To")
     if ";" not in to or not _has_tag(to):
         to = f"{to};tag={to_tag}"
     via = f"Via: {top_via}\r\n"
-    if headers.count("via") > 1 or "," in (headers.get("via") or ""):
+    if headers.count("via") > 1 or "," in (headers.first.get("via") or ""):
         via += "".join(f"Via: {text}\r\n" for text in request.vias[1:])
     return (
-        f"{via}From: {headers.get('from') or request.required('from', 'From')}\r\nTo: {to}\r\n"
-        f"Call-ID: {headers.get('call-id') or request.required('call-id', 'Call-ID')}\r\n"
-        f"CSeq: {headers.get('cseq') or request.required('cseq', 'CSeq')}\r\n"
+        f"{via}From: {headers.first.get('from') or request.required('from', 'From')}\r\nTo: {to}\r\n"
+        f"Call-ID: {headers.first.get('call-id') or request.required('call-id', 'Call-ID')}\r\n"
+        f"CSeq: {headers.first.get('cseq') or request.required('cseq', 'CSeq')}\r\n"
     )
 
 

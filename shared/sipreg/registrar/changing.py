@@ -9,6 +9,10 @@ from sipreg.errors import InternalFault, RequestRefused, SipregError, StoreUnava
 from sipreg.registrar.model import Aor, Plan, Snapshot
 from sipreg.registrar.ports import BindingStore, Change, CommitOutcome, NonceUse, ReadOutcome, Verdict
 
+_COMMITTED: Final = Verdict.COMMITTED
+_REPLAYED: Final = Verdict.REPLAYED
+"""Named once, as the class of an enumeration takes its time on Python 3.11."""
+
 MAX_ATTEMPTS: Final = 100
 """How often one change is committed. Each conflict means that one of another node was stored, so only a crowd of nodes comes near it."""
 
@@ -94,7 +98,7 @@ class Changing:
             if isinstance(outcome, Snapshot):
                 self.nonce_use = None
                 self._settle(outcome)
-            elif outcome is Verdict.REPLAYED:
+            elif outcome is _REPLAYED:
                 self._finish(self.replayed())
             elif isinstance(outcome, StoreUnavailable):
                 self._finish(outcome)
@@ -115,9 +119,9 @@ class Changing:
 
     def _was_committed(self, outcome: CommitOutcome) -> None:
         try:
-            if outcome is Verdict.COMMITTED and self._pending is not None:
+            if outcome is _COMMITTED and self._pending is not None:
                 self._finish(self._pending)
-            elif outcome is Verdict.REPLAYED:
+            elif outcome is _REPLAYED:
                 self._finish(self.replayed())
             elif isinstance(outcome, Snapshot):
                 self._try(outcome)

@@ -5,12 +5,14 @@ It never waits: the store and the credentials answer through callbacks (see `por
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
 
 import msgspec
 
-from sipreg.errors import Forbidden, RequestRefused, SipregError, StoreUnavailable, Unauthorized
+from sipreg.errors import Forbidden, InternalFault, RequestRefused, SipregError, StoreUnavailable, Unauthorized
 from sipreg.message.auth import AuthParams, parse_digest
 from sipreg.message.model import Request
 from sipreg.registrar.access import Domains, may_register
@@ -34,6 +36,9 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     headers: str
     """Header lines of the answer, each with its end."""
 
+
+NO_AOR: Final = Aor("", "")
+"""Stands for the AoR of a REGISTER until that is known."""
 
 Outcome = Accepted | SipregError
 Answer = Callable[[Outcome], None]
@@ -68,9 +73,9 @@ class Registrar:
 
     __slots__ = (
         "_checked_uris",
-        "_domains",
         "credentials",
         "digest",
+        "domains",
         "hooks",
         "option_tags",
         "parameters",
@@ -88,39 +93,41 @@ class Registrar:
         self.statistics = Statistics()
         self.credentials = parts.credentials
         self.digest = parts.digest
-        self._domains = parts.domains
+        self.domains = parts.domains
         self.option_tags = frozenset(tag for hook in parts.hooks for tag in hook.option_tags)
         self._checked_uris: set[str] = set()
         self.turns = Turns()
 
     def register(self, request: Request, arrival: Arrival, answer: Answer) -> None:
         """Process a REGISTER; ``answer`` is called once, now or later."""
-        try:
-            self._check_request(request)
-            uri = aor_uri(request.to.uri)
-            realm = self._domains.check_aor(uri)
-            aor = canonical_aor(uri, self.parameters, self.table)
-            if self.digest is None:
-                _Registering(self, request, aor, arrival, answer).save()
-                return
-            params = _credentials_of(request, realm)
-            nonce_use = self.digest.claim(params, realm, arrival.now_ms)
-        except RequestRefused as refused:
-            answer(refused)
-            return
-        if params is not None:
-            registering = _Registering(self, request, aor, arrival, answer)
-            registering.realm, registering.params, registering.nonce_use = realm, params, nonce_use
-            self.credentials.credential(realm, params.get("username", ""), registering.found)
+        self.register_batch([(request, arrival, answer)])
+
+    def register_batch(self, batch: Sequence[tuple[Request, Arrival, Answer]]) -> None:
+        """Process several REGISTERs, each as if it came alone, in order of arrival.
+
+        They go through each step together: the code of one step fits the processor's caches, that of the whole way does not,
+        and a REGISTER costs a third less so (ADR 0003).
+        """
+        registering = [_Registering(self, request, arrival, answer) for request, arrival, answer in batch]
+        for step in (_Registering.admit, _Registering.authenticate, _Registering.read, _Registering.save):
+            for each in registering:
+                try:
+                    step(each)
+                except Exception as fault:  # noqa: BLE001 (whatever it is, its peer is answered, and the others of the batch go on)
+                    each.fail(fault)
 
     def remove(self, aor: Aor, contact: str | None, now_ms: int, done: Callable[[Plan | SipregError], None]) -> None:
         """Remove one contact of an AoR, or all with None (rules D); ``done`` gets the plan that was stored, or the error."""
         _Removing(self, aor, contact, now_ms, done).begin()
 
-    def _check_request(self, request: Request) -> None:
-        """Check what does not depend on who asks: the domain that the request is addressed to."""
+    def check_request(self, request: Request) -> None:
+        """Check what does not depend on who asks: the domain that the request is addressed to.
+
+        Raises:
+            RequestRefused: it is none of ours.
+        """
         if request.uri_text not in self._checked_uris:
-            self._domains.check_request_uri(request.uri)
+            self.domains.check_request_uri(request.uri)
             if len(self._checked_uris) >= 1024:
                 self._checked_uris.clear()
             self._checked_uris.add(request.uri_text)
@@ -133,65 +140,141 @@ def _credentials_of(request: Request, realm: str) -> AuthParams | None:
     return digest_params_for(realm, [parse_digest(value) for value in values])
 
 
+class _Step(Enum):
+    """How far a REGISTER has come."""
+
+    NEW = auto()
+    ADMITTED = auto()
+    """It is for us, and names one of our addresses."""
+    AUTHENTICATED = auto()
+    """Who sent it may change that address."""
+    READ = auto()
+    """All that it asks for is understood."""
+    OVER = auto()
+    """It is answered, or on its way through the store."""
+
+
+#: On Python 3.11 a member of an enumeration costs a tenth of a microsecond each time it is named through its class.
+_NEW: Final = _Step.NEW
+_ADMITTED: Final = _Step.ADMITTED
+_AUTHENTICATED: Final = _Step.AUTHENTICATED
+_READ: Final = _Step.READ
+_OVER: Final = _Step.OVER
+
+
 class _Registering(Changing):
-    """A REGISTER on its way: first the credentials, then the change."""
+    """A REGISTER on its way. Each of its steps does nothing unless the one before has been taken."""
 
-    __slots__ = ("_answer", "_arrival", "_registration", "_request", "params", "realm", "registrar")
+    __slots__ = ("_answer", "_arrival", "_params", "_realm", "_registrar", "_registration", "_request", "_step")
 
-    def __init__(self, registrar: Registrar, request: Request, aor: Aor, arrival: Arrival, answer: Answer) -> None:
-        super().__init__(registrar.store, registrar.turns, aor)
-        self.registrar = registrar
+    def __init__(self, registrar: Registrar, request: Request, arrival: Arrival, answer: Answer) -> None:
+        super().__init__(registrar.store, registrar.turns, NO_AOR)
+        self._registrar = registrar
         self._request = request
         self._arrival = arrival
         self._answer = answer
         self._registration: Registration | None = None
-        self.realm = ""
-        self.params: AuthParams = {}
-        """Digest credentials, where they are asked for."""
+        self._realm = ""
+        self._params: AuthParams = {}
+        self._step = _NEW
+
+    def admit(self) -> None:
+        """Find out which AoR it is for (RFC 3261 §10.3 steps 1 and 5)."""
+        registrar = self._registrar
+        request = self._request
+        try:
+            registrar.check_request(request)
+            uri = aor_uri(request.to.uri)
+            self._realm = registrar.domains.check_aor(uri)
+            self.aor = canonical_aor(uri, registrar.parameters, registrar.table)
+        except RequestRefused as refused:
+            self._refuse(refused)
+            return
+        self._step = _ADMITTED
+
+    def authenticate(self) -> None:
+        """Find out who sent it (steps 3 and 4); where the credentials must be asked of the store, the later steps follow when they come."""
+        if self._step is not _ADMITTED:
+            return
+        digest = self._registrar.digest
+        if digest is None:
+            self._step = _AUTHENTICATED
+            return
+        try:
+            params = _credentials_of(self._request, self._realm)
+            self.nonce_use = digest.claim(params, self._realm, self._arrival.now_ms)
+        except RequestRefused as refused:
+            self._refuse(refused)
+            return
+        self._params = params or {}
+        asked_store = _Waiting(self)
+        self._registrar.credentials.credential(self._realm, self._params.get("username", ""), asked_store.found)
+        asked_store.is_later = True
 
     def found(self, credential: CredentialOutcome) -> None:
-        """Go on with what is known of the subscriber."""
+        """Take what is known of the subscriber."""
+        params = self._params
         if isinstance(credential, StoreUnavailable):
-            self._answer(credential)
-            return
+            self._refuse(credential)
         # Whether the user is unknown or the password wrong is not told apart: that would help to guess.
-        if credential is None or not digest_matches(self.params, self._request.method, credential):
-            self._answer(self._challenge(stale=False))
-        elif not may_register(self.params["username"], self.realm, credential, self.aor, self.registrar.parameters):
-            self._answer(Forbidden("Not allowed to register this address"))
+        elif credential is None or not digest_matches(params, self._request.method, credential):
+            self._refuse(self._challenge(stale=False))
+        elif not may_register(params["username"], self._realm, credential, self.aor, self._registrar.parameters):
+            self._refuse(Forbidden("Not allowed to register this address"))
         else:
-            self.save()
+            self._step = _AUTHENTICATED
 
-    def save(self) -> None:
-        """Plan and commit it: who sent it may do that."""
-        registrar = self.registrar
+    def read(self) -> None:
+        """Read all that it asks for."""
+        if self._step is not _AUTHENTICATED:
+            return
+        registrar = self._registrar
         try:
             registration = read_registration(self._request, self.aor, self._arrival, registrar.parameters)
             for hook in registrar.hooks:
                 registration = hook.inspect(self._request, registration)
         except RequestRefused as refused:
+            self._step = _OVER
             self.done(refused)
             return
         self._registration = registration
-        self.begin()
+        self._step = _READ
+
+    def save(self) -> None:
+        """Plan and commit it."""
+        if self._step is _READ:
+            self._step = _OVER
+            self.begin()
+
+    def fail(self, fault: Exception) -> None:
+        """Answer for a fault of our own; one of whoever was answered is not ours to answer."""
+        if self._step is _OVER:
+            raise fault
+        self._step = _OVER
+        self.done(_internal(fault))
+
+    def _refuse(self, error: SipregError) -> None:
+        """Answer before it was admitted: such a REGISTER does not count as one (rule T-2)."""
+        self._step = _OVER
+        self._answer(error)
 
     def plan(self, snapshot: Snapshot) -> Plan:
         if self._registration is None:
             raise RuntimeError("planned before it was read")
-        return plan_registration(self._registration, snapshot, self.registrar.parameters)
+        return plan_registration(self._registration, snapshot, self._registrar.parameters)
 
     def replayed(self) -> SipregError:
         # A client answers a challenge that calls its nonce stale by itself.
         return self._challenge(stale=True)
 
     def _challenge(self, *, stale: bool) -> SipregError:
-        digest = self.registrar.digest
+        digest = self._registrar.digest
         if digest is None:
             return super().replayed()
-        return digest.challenge(self.realm, self._arrival.now_ms, stale=stale)
+        return digest.challenge(self._realm, self._arrival.now_ms, stale=stale)
 
     def done(self, outcome: Plan | SipregError) -> None:
-        registrar = self.registrar
+        registrar = self._registrar
         registration = self._registration
         if isinstance(outcome, SipregError) or registration is None:
             # A nonce count that was used before is found out only here, and yet is a matter of authentication (rule T-2).
@@ -199,21 +282,54 @@ class _Registering(Changing):
                 registrar.statistics.rejected_regs += 1
             self._answer(outcome if isinstance(outcome, SipregError) else StoreUnavailable("Answered before it was read"))
             return
+        try:
+            headers = self._headers(outcome.bindings, registration)
+        except Exception as fault:  # noqa: BLE001 (it is stored, and the peer must still be answered)
+            self._answer(_internal(fault))
+            return
         registrar.statistics.accepted_regs += 1
+        self._answer(Accepted(outcome.bindings, headers))
+
+    def _headers(self, bindings: tuple[Binding, ...], registration: Registration) -> str:
+        """Return the header lines of the 200."""
         now_ms = self._arrival.now_ms
-        received_param = registrar.parameters.received_param
-        hooks = registrar.hooks
+        received_param = self._registrar.parameters.received_param
+        hooks = self._registrar.hooks
         if not hooks:
-            headers = contact_header(outcome.bindings, now_ms, received_param)
-        else:
-            headers = contact_header(
-                outcome.bindings,
-                now_ms,
-                received_param,
-                lambda binding: "".join(hook.contact_params(registration, binding) for hook in hooks),
-            )
-            headers += "".join(hook.reply_headers(self._request, registration) for hook in hooks)
-        self._answer(Accepted(outcome.bindings, headers + date_header(now_ms)))
+            return contact_header(bindings, now_ms, received_param) + date_header(now_ms)
+        headers = contact_header(
+            bindings, now_ms, received_param, lambda binding: "".join(hook.contact_params(registration, binding) for hook in hooks)
+        )
+        return headers + "".join(hook.reply_headers(self._request, registration) for hook in hooks) + date_header(now_ms)
+
+
+def _internal(fault: Exception) -> InternalFault:
+    error = InternalFault("Internal error")
+    error.__cause__ = fault
+    return error
+
+
+class _Waiting:
+    """The question for a credential: if it is answered at once, the REGISTER goes on with its batch, else by itself."""
+
+    __slots__ = ("_registering", "is_later")
+
+    def __init__(self, registering: _Registering) -> None:
+        self._registering = registering
+        self.is_later = False
+
+    def found(self, credential: CredentialOutcome) -> None:
+        """Take the answer."""
+        registering = self._registering
+        if not self.is_later:
+            registering.found(credential)
+            return
+        try:
+            registering.found(credential)
+            registering.read()
+            registering.save()
+        except Exception as fault:  # noqa: BLE001 (as above)
+            registering.fail(fault)
 
 
 class _Removing(Changing):

@@ -165,6 +165,9 @@ class ClusterLink:
                 await self._refresh()
             except StoreUnavailable as error:
                 logger.warning("%s; trying again", error)
+            except Exception:
+                # Without this task a slot that moves would never be found again, whatever the reason.
+                logger.exception("reading the map of the cluster failed")
             await asyncio.sleep(LEAST_BETWEEN_MAPS_S)
 
     async def _refresh(self) -> None:

@@ -25,6 +25,9 @@ from sipreg.tokens import TokenSource
 
 logger = logging.getLogger("sipreg.store")
 
+_COMMITTED: Final = Verdict.COMMITTED
+"""Named once, as the class of an enumeration takes its time on Python 3.11."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisStoreOptions:
@@ -120,7 +123,7 @@ class RedisStore:
     def _committed(self, member: str, value: bytes, done: Callable[[CommitOutcome], None], reply: Reply) -> None:
         if reply is None:
             self._cache.put(member, value)
-            done(Verdict.COMMITTED)
+            done(_COMMITTED)
         else:
             self._answer(member, done, reply)
 

@@ -56,6 +56,7 @@ class SingleLink:
         self._connection: Connection | None = None
         self._reason = "The store is not connected yet"
         self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
         self._waiting: list[tuple[bytes, Done, bool]] = []
         self._up = asyncio.Event()
         self._down = asyncio.Event()
@@ -89,6 +90,7 @@ class SingleLink:
 
     async def close(self) -> None:
         """End it; what is under way fails."""
+        self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -119,6 +121,8 @@ class SingleLink:
             if asking:
                 connection.send(ASKING, _ignore)
             connection.send(command, done)
+        elif self._closed:
+            done(StoreUnavailable(self._reason))
         elif len(self._waiting) < self._limits.max_in_flight:
             self._waiting.append((command, done, asking))
         else:
@@ -135,9 +139,10 @@ class SingleLink:
         return await self._connection.ask(command)
 
     async def _keep(self) -> None:
-        """Connect again and again, until cancelled."""
+        """Connect again and again, until closed."""
+        # Cancelling alone would not end it: redis-py, asked for the master, may make an error of its own of a cancellation.
         backoff_s = self._limits.first_backoff_s
-        while True:
+        while not self._closed:
             self._down.clear()
             try:
                 target = await self._locate()
@@ -147,15 +152,23 @@ class SingleLink:
                     logger.warning("%s; trying again", error)
                 self._reason = str(error)
                 self._fail_waiting(error)
+            except Exception as error:
+                # Without this task the link would stay down for good, whatever the reason.
+                logger.exception("connecting to the store failed")
+                self._reason = f"Connecting to the store failed: {error}"
+                self._fail_waiting(StoreUnavailable(self._reason))
             else:
                 logger.info("store connected at %s", target)
                 backoff_s = self._limits.first_backoff_s
                 await self._serve(connection)
-            await asyncio.sleep(backoff_s * (0.5 + self._chance()))
-            backoff_s = min(backoff_s * 2, self._limits.max_backoff_s)
+            if not self._closed:
+                await asyncio.sleep(backoff_s * (0.5 + self._chance()))
+                backoff_s = min(backoff_s * 2, self._limits.max_backoff_s)
 
     async def _serve(self, connection: Connection) -> None:
         """Offer a connection until it is lost."""
+        if self._closed:
+            connection.end("The store is closed")
         if self._down.is_set():
             return
         self._connection = connection

@@ -109,7 +109,15 @@ class TestSeconds:
 
     @pytest.mark.parametrize(
         ("text", "seconds"),
-        [("0", 0), ("0060", 60), ("4294967295", 2**32 - 1), ("4294967296", MAX_SECONDS), ("9" * 5000, MAX_SECONDS), ("0" * 5000 + "5", 5)],
+        [
+            ("0", 0),
+            ("0060", 60),
+            ("1000000000", 1_000_000_000),
+            ("4294967295", 2**32 - 1),
+            ("4294967296", MAX_SECONDS),
+            ("9" * 5000, MAX_SECONDS),
+            ("0" * 5000 + "5", 5),
+        ],
     )
     def test_they_are_at_most_what_32_bits_can_say(self, text: str, seconds: int) -> None:
         assert parsed_request(a_register(expires=text)).seconds("expires", "Expires") == seconds

@@ -55,6 +55,7 @@ class TestSipUris:
             ("sip:null-%00-null@example.com", SipUri("sip", "null-%00-null", "", "example.com", None, "", "")),
             ("sip:sips%3Auser%40example.com@example.net", SipUri("sip", "sips%3Auser%40example.com", "", "example.net", None, "", "")),
             ("sip:gr\u00fcn@example.com", SipUri("sip", "gr\u00fcn", "", "example.com", None, "", "")),
+            ("sip:h:65535", SipUri("sip", "", "", "h", 65535, "", "")),
             ("sip:h:065;x", SipUri("sip", "", "", "h", 65, "x", "")),
             ("sip:h?a=b?c", SipUri("sip", "", "", "h", None, "", "a=b?c")),
             ("sip:a@h;;lr;?", SipUri("sip", "a", "", "h", None, ";lr;", "")),

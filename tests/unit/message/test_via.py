@@ -40,6 +40,7 @@ class TestParsing:
             ("SIP / 2.0 / UDP [2001:db8::1] :5070", Via("UDP", "[2001:db8::1]", 5070, "", None, None)),
             ('SIP/2.0/UDP h;x="a;branch=no;rport";branch=b', Via("UDP", "h", None, "b", None, None)),
             ("SIP/2.0/UDP h:65535;branch=b", Via("UDP", "h", 65535, "b", None, None)),
+            ("SIP/2.0/UDP h : 65535", Via("UDP", "h", 65535, "", None, None)),
             ("SIP/2.0/UDP h:0;branch=b", Via("UDP", "h", 0, "b", None, None)),
         ],
     )

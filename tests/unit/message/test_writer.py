@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +163,11 @@ class TestResponses:
             response = parsed_response(response_bytes(status, reason, ""))
             assert (response.status, response.reason) == (status, reason)
             assert reason.isascii()
+
+    def test_the_phrases_are_those_of_the_standards(self) -> None:
+        named_alike = {status for status in set(HTTPStatus) & REASONS.keys() if HTTPStatus(status).phrase == REASONS[status]}
+        assert named_alike == {200, 202, 400, 401, 403, 404, 405, 407, 408, 501, 503}
+        assert sorted(REASONS.keys() - named_alike) == [100, 180, 302, 416, 420, 423, 430, 439, 480, 481, 482, 483, 487, 500, 505, 555]
 
     def test_a_response_that_was_received_can_be_written_again(self) -> None:
         fields: Fields = [("Contact", "<sip:a@h>;expires=5")]

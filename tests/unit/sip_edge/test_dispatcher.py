@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipreg.message.model import Request
-from sipreg.registrar.registration import Arrival
-from sipreg.registrar.service import Answer, Registrar
+from sipreg.registrar.model import Binding
+from sipreg.registrar.registration import Registration
 from support.dispatchers import PEER, Desk, RecordedFlow, a_request
 
 
@@ -36,14 +36,14 @@ class TestOneAnswer:
         assert desk.flow.sent[0] == desk.flow.sent[1]
         assert (desk.responses_counted(), desk.metrics.counters["retransmissions"]) == (1, 3)
 
-    def test_after_thirty_two_seconds_it_would_be_a_new_request(self) -> None:
+    def test_once_its_transaction_is_over_it_would_be_a_new_request(self) -> None:
         desk = Desk()
         desk.receive(a_request("OPTIONS"))
         desk.clock.advance(31.9)
         desk.dispatcher.advance()
         desk.receive(a_request("OPTIONS"))
         assert desk.flow.sent[1] == desk.flow.sent[0]
-        desk.clock.advance(0.2)
+        desk.clock.advance(10)
         desk.dispatcher.advance()
         desk.receive(a_request("OPTIONS"))
         assert desk.flow.sent[2] != desk.flow.sent[0]
@@ -121,33 +121,61 @@ class TestOverload:
             desk.receive(a_request(branch=f"z9hG4bK{number}"))
         assert desk.flow.statuses() == [503]
         assert desk.flow.responses()[0].headers.get("retry-after") == "5"
-        assert len(desk.store.held) == 2
-        desk.store.answer()
+        while desk.store.held:
+            desk.store.answer()
         figures = desk.metrics.figures({}, {})
-        assert figures.requests == {"udp REGISTER": 3}
-        # The two were planned on the same state, and the later one of them again on what the first had stored.
-        assert figures.responses["REGISTER 503"] == 1
+        assert (figures.requests, figures.responses) == ({"udp REGISTER": 3}, {"REGISTER 200": 2, "REGISTER 503": 1})
+
+
+class FaultyHook:
+    """An extension with a fault, which shows where the User-Agent bears its name."""
+
+    option_tags: frozenset[str] = frozenset()
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def _fail(self, place: str, user_agent: str) -> None:
+        if place == self.place and user_agent == "faulty":
+            raise RuntimeError("a fault of ours")
+
+    def inspect(self, request: Request, registration: Registration) -> Registration:
+        self._fail("inspect", registration.user_agent)
+        return registration
+
+    def contact_params(self, registration: Registration, binding: Binding) -> str:
+        self._fail("contact_params", registration.user_agent)
+        return ""
+
+    def reply_headers(self, request: Request, registration: Registration) -> str:
+        return ""
 
 
 class TestFaults:
-    """A fault of ours is logged, and neither ends the edge nor leaves a request behind."""
+    """A fault of ours is logged and answered, and harms nobody else."""
 
-    def test_the_next_try_of_the_client_is_a_new_one(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-        desk = Desk()
-
-        def fail(self: Registrar, request: Request, arrival: Arrival, answer: Answer) -> None:
-            raise RuntimeError("a fault of ours")
-
-        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-            patch.setattr(Registrar, "register", fail)
-            desk.receive(a_request())
-        assert (desk.flow.sent, desk.dispatcher.pending, desk.flow.pending) == ([], 0, 0)
+    def test_the_peer_hears_of_it_and_the_others_of_its_batch_are_served(self, caplog: pytest.LogCaptureFixture) -> None:
+        desk = Desk(hooks=(FaultyHook("inspect"),))
+        batch = [a_request("REGISTER", f"User-Agent: {name}", branch=f"z9hG4bK{name}") for name in ("good", "faulty", "fine")]
+        with caplog.at_level(logging.ERROR):
+            desk.receive(*batch)
+            while desk.store.held:
+                desk.store.answer()
+        found = {(response.headers.get("via") or "").partition("z9hG4bK")[2][:4]: response.status for response in desk.flow.responses()}
+        assert found == {"good": 200, "faul": 500, "fine": 200}
+        assert (desk.dispatcher.pending, desk.flow.pending) == (0, 0)
         assert desk.metrics.counters["internal_errors"] == 1
-        assert "method=REGISTER" in caplog.text
-        assert "call-1" not in caplog.text
-        desk.receive(a_request())
-        desk.store.answer()
-        assert desk.flow.statuses() == [200]
+        assert "RuntimeError: a fault of ours" in caplog.text
+
+    def test_one_that_shows_when_all_is_stored_leaves_nothing_waiting(self, caplog: pytest.LogCaptureFixture) -> None:
+        desk = Desk(hooks=(FaultyHook("contact_params"),))
+        with caplog.at_level(logging.ERROR):
+            desk.receive(a_request("REGISTER", "User-Agent: faulty"))
+            desk.store.answer()
+            desk.receive(a_request("REGISTER", branch="z9hG4bK2", cseq="2 REGISTER"))
+            desk.store.answer()
+        assert desk.flow.statuses() == [500, 200]
+        assert (desk.dispatcher.pending, desk.flow.pending) == (0, 0)
 
 
 class TestWhateverComes:

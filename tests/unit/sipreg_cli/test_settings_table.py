@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from support.processes import ROOT
-
 from sipreg.settings import Settings
 from sipreg_cli.settings_table import settings_table, with_table
+from support.processes import ROOT
 
 
 class TestSettingsTable:
