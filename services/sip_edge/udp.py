@@ -71,8 +71,9 @@ class UdpListener:
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._readable)
 
     def _readable(self) -> None:
-        """Drain the socket, then see to what came: reading and thinking by turns would cost more, as each drives the other's code
-        out of the processor's cache.
+        """Drain the socket, then see to what came.
+
+        Reading and thinking by turns would cost more, as each drives the other's code out of the processor's cache.
         """
         receive = self._sock.recvfrom
         batch: list[tuple[bytes, tuple[str, int]]] = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import click
 from starlette.routing import BaseRoute
@@ -14,7 +16,7 @@ from sip_edge.probes import probe_app, probe_routes
 from sip_edge.workers import LocalWorker, WorkerPool
 from sipreg.clock import WallClock
 from sipreg.composition import Stores, create_registrar, open_stores, with_running_store
-from sipreg.errors import SettingWrong
+from sipreg.errors import SettingWrong, StoreUnavailable
 from sipreg.http import HttpListener
 from sipreg.logs import set_up_logging
 from sipreg.loop import loop_name, run_loop
@@ -23,6 +25,9 @@ from sipreg_cli.demo import demo_subscribers
 from sipreg_cli.options import common_options, edge_options, settings_from, stop_signal
 
 logger = logging.getLogger("sipreg")
+
+STORE_RETRY_S: Final = 1.0
+"""Seconds between two attempts to reach a store that does not answer while we start."""
 
 UP_DEFAULTS: Values = {
     "registrar": {"domains": ("127.0.0.1",)},
@@ -62,6 +67,21 @@ def api(**options: Any) -> None:  # noqa: ANN401 (as above)
         raise SettingWrong("store.url: a memory store belongs to one process; the API needs a store that the edges reach, too")
     set_up_logging(settings.log.level)
     run_loop(_api(settings))
+
+
+async def _opened(stack: AsyncExitStack, settings: Settings, stop: asyncio.Event) -> Stores | None:
+    """Open the stores, however long it takes until they answer; None if it is to end before that.
+
+    A node that starts before its store does has nothing to do but wait; it should not have to be started again.
+    """
+    while not stop.is_set():
+        try:
+            return await stack.enter_async_context(open_stores(settings))
+        except StoreUnavailable as error:
+            logger.warning("waiting for the store: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), STORE_RETRY_S)
+    return None
 
 
 async def _start_workers(stack: AsyncExitStack, settings: Settings, stores: Stores) -> LocalWorker | WorkerPool:
@@ -107,7 +127,9 @@ async def _edge(settings: Settings) -> None:
     stop = stop_signal()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(with_running_store(settings))
-        stores = await stack.enter_async_context(open_stores(settings))
+        stores = await _opened(stack, settings, stop)
+        if stores is None:
+            return
         workers = await _start_workers(stack, settings, stores)
         if settings.edge.http is not None:
             await _listen_http(stack, HttpListener(probe_app(workers, settings.registrar), settings.edge.http, "edge.http"))
@@ -122,7 +144,9 @@ async def _api(settings: Settings) -> None:
     stop = stop_signal()
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(with_running_store(settings))
-        stores = await stack.enter_async_context(open_stores(settings))
+        stores = await _opened(stack, settings, stop)
+        if stores is None:
+            return
         await _listen_api(stack, settings, stores)
         logger.info("serving: http=%s", settings.api.http)
         await stop.wait()

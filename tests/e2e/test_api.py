@@ -240,6 +240,7 @@ class TestRefusals:
         assert (response.status_code, response.headers["content-type"]) == (405, PROBLEM)
         assert response.headers["allow"]
 
+    @pytest.mark.slow
     def test_a_store_that_is_gone_is_no_empty_list(self, tmp_path: Path) -> None:
         with redis_server(tmp_path) as server, RunningApi(tmp_path, server.url) as api:
             assert api.bindings(f"lea@{DOMAIN}") == []

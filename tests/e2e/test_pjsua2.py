@@ -70,12 +70,6 @@ class TestRegistration:
             assert phone.wait(10) == 0
         assert stored(server, "alice").bindings == ()
 
-    def test_with_a_wrong_password_it_is_not_registered_and_knows_it(self, edge: RunningEdge, server: RedisServer, tmp_path: Path) -> None:
-        with a_phone(edge, tmp_path, "udp", password="looking-glass") as phone:
-            known = phone.state(1)
-            assert (known["code"], known["active"]) == (401, False)
-        assert stored(server, "alice").bindings == ()
-
 
 class TestDefaults:
     """An edge as it comes, with both algorithms (RFC 8760 §2.4: a client takes the first that it knows)."""
@@ -97,4 +91,10 @@ class TestDefaults:
                 before = first[call_id]
                 assert binding.contact == before.contact
                 assert (binding.cseq > before.cseq, binding.expires_at_ms > before.expires_at_ms) == (True, True)
+        assert stored(server, "alice").bindings == ()
+
+    def test_with_a_wrong_password_it_is_not_registered_and_knows_it(self, server: RedisServer, tmp_path: Path) -> None:
+        with RunningEdge(tmp_path, server.url) as edge, a_phone(edge, tmp_path, "udp", password="looking-glass") as phone:
+            known = phone.state(1)
+            assert (known["code"], known["active"]) == (401, False)
         assert stored(server, "alice").bindings == ()

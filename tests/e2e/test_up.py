@@ -96,7 +96,6 @@ class TestSubscribers:
         ("arguments", "line"),
         [
             (("add", f"alice@{HOST}", "--password", "x"), f"sipreg: Subscriber alice@{HOST} exists already"),
-            (("passwd", f"nobody@{HOST}", "--password", "x"), f"sipreg: There is no subscriber nobody@{HOST}"),
             (("remove", f"nobody@{HOST}"), f"sipreg: There is no subscriber nobody@{HOST}"),
         ],
     )
@@ -128,8 +127,6 @@ class TestPorts:
         ("options", "line"),
         [
             (("--workers", "0"), "edge.workers = 0: Input should be greater than or equal to 1"),
-            (("--listen", "sctp:127.0.0.1:1"), "edge.listen.0 = 'sctp:127.0.0.1:1': must be TRANSPORT:HOST:PORT with one of udp, tcp"),
-            (("--http", "0.0.0.0:8080"), "api.http = '0.0.0.0:8080': must be a loopback address unless api.token is set"),
             (("--config", "/nowhere/sipreg.toml"), "--config /nowhere/sipreg.toml: no such file"),
         ],
     )

@@ -17,6 +17,7 @@ REQUIRE_REAL: Final = "SIPREG_REQUIRE_REAL"
 """With this set to 1 in the environment, as CI does, a missing program fails the test that would else be skipped."""
 
 INSTALL: Final[Mapping[str, str]] = {
+    "openssl": "apt-get install openssl",
     "redis-server": "apt-get install redis-server",
     "redis-cli": "apt-get install redis-tools",
     "redis-sentinel": "apt-get install redis-sentinel",

@@ -191,8 +191,12 @@ class Turns:
             return
         # A loop, because one that is over before its start returns would start the next within itself, and so on down the stack.
         self._running = True
-        try:
-            while self._startable:
+        untold: Exception | None = None
+        while self._startable:
+            try:
                 self._startable.popleft().start()
-        finally:
-            self._running = False
+            except Exception as fault:  # noqa: BLE001 (a fault of whoever was answered: those behind it have their turn all the same)
+                untold = fault
+        self._running = False
+        if untold is not None:
+            raise untold

@@ -109,12 +109,15 @@ class Registrar:
         and a REGISTER costs a third less so (ADR 0003).
         """
         registering = [_Registering(self, request, arrival, answer) for request, arrival, answer in batch]
+        untold: Exception | None = None
         for step in (_Registering.admit, _Registering.authenticate, _Registering.read, _Registering.save):
             for each in registering:
                 try:
                     step(each)
                 except Exception as fault:  # noqa: BLE001 (whatever it is, its peer is answered, and the others of the batch go on)
-                    each.fail(fault)
+                    untold = each.fail(fault) or untold
+        if untold is not None:
+            raise untold
 
     def remove(self, aor: Aor, contact: str | None, now_ms: int, done: Callable[[Plan | SipregError], None]) -> None:
         """Remove one contact of an AoR, or all with None (rules D); ``done`` gets the plan that was stored, or the error."""
@@ -246,12 +249,16 @@ class _Registering(Changing):
             self._step = _OVER
             self.begin()
 
-    def fail(self, fault: Exception) -> None:
-        """Answer for a fault of our own; one of whoever was answered is not ours to answer."""
+    def fail(self, fault: Exception) -> Exception | None:
+        """Answer for a fault of our own; return one of whoever was answered, which is not ours to answer."""
         if self._step is _OVER:
-            raise fault
+            return fault
         self._step = _OVER
-        self.done(_internal(fault))
+        try:
+            self.done(_internal(fault))
+        except Exception as second:  # noqa: BLE001 (it is told by whoever may raise it)
+            return second
+        return None
 
     def _refuse(self, error: SipregError) -> None:
         """Answer before it was admitted: such a REGISTER does not count as one (rule T-2)."""
@@ -285,6 +292,7 @@ class _Registering(Changing):
         try:
             headers = self._headers(outcome.bindings, registration)
         except Exception as fault:  # noqa: BLE001 (it is stored, and the peer must still be answered)
+            registrar.statistics.rejected_regs += 1
             self._answer(_internal(fault))
             return
         registrar.statistics.accepted_regs += 1
@@ -329,7 +337,9 @@ class _Waiting:
             registering.read()
             registering.save()
         except Exception as fault:  # noqa: BLE001 (as above)
-            registering.fail(fault)
+            untold = registering.fail(fault)
+            if untold is not None:
+                raise untold from None
 
 
 class _Removing(Changing):

@@ -58,7 +58,7 @@ class TestParsing:
     def test_an_equals_sign_within_a_value_belongs_to_it(self) -> None:
         assert parse_params(";branch=a=b==") == {"branch": "a=b=="}
 
-    @pytest.mark.parametrize("text", [";=1", ";tag=a; =b", ';a="b', ';a="b;c=d', ';a="', ';a="\\"', ';a="\\";tag=x'])
+    @pytest.mark.parametrize("text", [";=1", ";tag=a; =b", ';a="b', ';a="b;c=d', ';a="', ';a="\\"', ';a="\\";tag=x', ';a="b"c"'])
     def test_one_without_a_name_or_with_an_open_quote_is_an_error(self, text: str) -> None:
         with pytest.raises(BadMessage):
             parse_params(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from registrar_api.schemas import BindingOut
@@ -20,7 +22,7 @@ class TestBindingOut:
         assert (shown["user_agent"], shown["expires_in_s"], shown["cseq"]) == ("n/a", 600, 1)
 
     def test_a_rich_one_says_all(self) -> None:
-        fields = {"instance": "<urn:uuid:1>", "reg_id": 3, "received": "sip:192.0.2.9:1", "path": "<sip:p;lr>"}
+        fields: dict[str, Any] = {"instance": "<urn:uuid:1>", "reg_id": 3, "received": "sip:192.0.2.9:1", "path": "<sip:p;lr>"}
         places = {"socket": "tcp:127.0.0.1:5060", "edge": "node-1", "flow": "tcp-7"}
         shown = BindingOut.of(a_binding(q=0, methods=0, user_agent="A/1", **fields, **places), NOW_MS).model_dump()
         assert {name: shown[name] for name in (*fields, *places)} == {**fields, **places}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sip_edge.dispatcher import Dispatcher
 from sipreg.message.model import Request
 from sipreg.registrar.model import Binding
 from sipreg.registrar.registration import Registration
@@ -167,6 +168,23 @@ class TestFaults:
         assert desk.metrics.counters["internal_errors"] == 1
         assert "RuntimeError: a fault of ours" in caplog.text
 
+    def test_where_not_even_that_can_be_answered_the_next_try_is_a_new_one(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(dispatcher: Dispatcher, request: Request) -> None:
+            raise RuntimeError("a fault of ours")
+
+        desk = Desk()
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+            patch.setattr(Dispatcher, "_check", fail)
+            desk.receive(a_request("OPTIONS"))
+        assert (desk.flow.sent, desk.dispatcher.pending, desk.flow.pending) == ([], 0, 0)
+        assert desk.metrics.counters["internal_errors"] == 1
+        assert "method=OPTIONS" in caplog.text
+        assert "call-1" not in caplog.text
+        desk.receive(a_request("OPTIONS"))
+        assert desk.flow.statuses() == [200]
+
     def test_one_that_shows_when_all_is_stored_leaves_nothing_waiting(self, caplog: pytest.LogCaptureFixture) -> None:
         desk = Desk(hooks=(FaultyHook("contact_params"),))
         with caplog.at_level(logging.ERROR):
@@ -205,8 +223,8 @@ class TestWhateverComes:
         desk = Desk()
         data = a_request("REGISTER", "Expires: 60", 'Contact: "A" <sip:a@h;x=y>;q=0.5, <sip:b@h>', "Require: path")
         for place, piece in changes:
-            place %= len(data)
-            data = data[:place] + piece + data[place + 1 :]
+            cut = place % len(data)
+            data = data[:cut] + piece + data[cut + 1 :]
         desk.receive(data)
         desk.store.answer()
         assert desk.metrics.counters["internal_errors"] == 0
