@@ -26,8 +26,9 @@ from sipreg_cli.options import common_options, edge_options, settings_from, stop
 
 logger = logging.getLogger("sipreg")
 
-STORE_RETRY_S: Final = 1.0
-"""Seconds between two attempts to reach a store that does not answer while we start."""
+STORE_RETRY_S: Final = 0.3
+MAX_STORE_RETRY_S: Final = 2.0
+"""Seconds between attempts to reach a store that does not answer while we start: at first, and at the most."""
 
 UP_DEFAULTS: Values = {
     "registrar": {"domains": ("127.0.0.1",)},
@@ -74,13 +75,15 @@ async def _opened(stack: AsyncExitStack, settings: Settings, stop: asyncio.Event
 
     A node that starts before its store does has nothing to do but wait; it should not have to be started again.
     """
+    pause_s = STORE_RETRY_S
     while not stop.is_set():
         try:
             return await stack.enter_async_context(open_stores(settings))
         except StoreUnavailable as error:
             logger.warning("waiting for the store: %s", error)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), STORE_RETRY_S)
+            await asyncio.wait_for(stop.wait(), pause_s)
+        pause_s = min(pause_s * 1.5, MAX_STORE_RETRY_S)
     return None
 
 

@@ -135,6 +135,16 @@ class TestPorts:
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"sipreg: {line}\n")
 
 
+class TestStore:
+    """A store that is not there is told like a setting that is wrong."""
+
+    def test_the_start_ends_with_a_line_that_says_so(self) -> None:
+        done = run_sipreg("up", "--store", "redis://user:hush@127.0.0.1:1", "--listen", f"udp:{HOST}:0")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("sipreg: The store does not tell the cluster's secret: ")
+        assert "hush" not in done.stderr
+
+
 class TestEnds:
     """What becomes of it, of its store's server and of its bindings, however it ends."""
 

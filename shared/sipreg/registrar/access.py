@@ -21,8 +21,8 @@ class Domains:
     realm: str = ""
     """One realm for all of them; "" makes each domain its own."""
 
-    def check_request_uri(self, uri: Uri) -> None:
-        """Refuse a REGISTER that is addressed to somebody else (step 1: it would be a proxy's to pass on).
+    def check_request_uri(self, uri: Uri) -> str:
+        """Return the domain that a REGISTER is addressed to; another's would be a proxy's to pass on (step 1).
 
         Raises:
             BadMessage: it is no SIP URI. A user in it breaks §10.2, yet harms nobody, so it is passed over.
@@ -30,8 +30,10 @@ class Domains:
         """
         if not isinstance(uri, SipUri):
             raise BadMessage("Request-URI of a REGISTER must be a SIP URI")
-        if canonical_host(uri.host) not in self.names:
+        host = canonical_host(uri.host)
+        if host not in self.names:
             raise Forbidden("Not a domain of this registrar")
+        return host
 
     def check_aor(self, uri: Uri) -> str:
         """Return the realm of an AoR's URI.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from string import hexdigits
 
 from sipreg.errors import Headers, Unauthorized
 from sipreg.message.auth import AuthParams, digest_challenge
@@ -23,7 +23,9 @@ _DATE_DIGITS = 12
 _SALTED = _DATE_DIGITS + 16
 _SEAL_BYTES = 12
 _NONCE_LEN = _SALTED + 2 * _SEAL_BYTES
-_is_count = re.compile(r"[0-9A-Fa-f]{8}").fullmatch
+_NC_LEN = 8
+_MAX_URI_LEN = 255
+"""Characters of a digest-uri: H(A2) is remembered by it, and ours are those of a domain."""
 _AHEAD_MS = 5000
 """How far the clock of the edge that issued a nonce may be ahead of ours."""
 
@@ -120,7 +122,7 @@ class Digest:
         count = 1
         if "qop" in params:
             digits = params.get("nc", "")
-            count = int(digits, 16) if _is_count(digits) else 0
+            count = int(digits, 16) if len(digits) == _NC_LEN and not digits.strip(hexdigits) else 0
             if params["qop"] != "auth" or not count or "cnonce" not in params:
                 raise self.challenge(realm, now_ms)
         return NonceUse(nonce, count, int(nonce[:_DATE_DIGITS], 16) + self._lifetime_ms + _AHEAD_MS)
@@ -138,7 +140,10 @@ def digest_matches(params: AuthParams, method: str, credential: Credential) -> b
     ha1 = credential.ha1.get(algorithm)
     if ha1 is None:
         return False
-    ha2 = _ha2(algorithm, method, params.get("uri", ""))
+    uri = params.get("uri", "")
+    if len(uri) > _MAX_URI_LEN:
+        return False
+    ha2 = _ha2(algorithm, method, uri)
     middle = f"{params['nonce']}:{params['nc']}:{params['cnonce']}:{params['qop']}" if "qop" in params else params["nonce"]
     expected = HASHES[algorithm](f"{ha1}:{middle}:{ha2}")
     response = params.get("response", "")

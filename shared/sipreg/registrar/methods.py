@@ -17,6 +17,9 @@ METHOD_BITS = {
 
 OTHER_METHOD = 16384
 
+_USUAL_LEN = 512
+"""Characters of an Allow header that is remembered."""
+
 
 def method_bits(methods: Iterable[str]) -> int:
     """Return the bits of these methods, upper or lower case; any other token has one bit in common.
@@ -32,10 +35,17 @@ def method_bits(methods: Iterable[str]) -> int:
     return bits
 
 
-@lru_cache(maxsize=512)
 def allowed_methods(allow: str) -> int:
-    """Return the bits of one Allow header; everything where it does not parse (rule S-28). Few texts come again and again."""
+    """Return the bits of one Allow header; everything where it does not parse (rule S-28)."""
+    return _remembered(allow) if len(allow) <= _USUAL_LEN else _allowed(allow)
+
+
+def _allowed(allow: str) -> int:
     try:
         return method_bits(entry.strip() for entry in allow.split(",")) if allow else ALL_METHODS
     except BadMessage:
         return ALL_METHODS
+
+
+#: Few texts come again and again; an unusually long one is not worth the memory.
+_remembered = lru_cache(maxsize=512)(_allowed)

@@ -77,3 +77,6 @@ MAX_CALL_ID_LEN = 255
 
 MAX_USER_AGENT_LEN = 254
 """A longer User-Agent is not kept (rule S-27)."""
+
+MAX_INSTANCE_LEN = 255
+"""A +sip.instance as it stands; those of RFC 5626 §4.1 have some 50 characters."""

@@ -11,7 +11,14 @@ from sipreg.message.model import Request
 from sipreg.registrar.expiry import requested_expires
 from sipreg.registrar.methods import allowed_methods, method_bits
 from sipreg.registrar.model import ALL_METHODS, Aor
-from sipreg.registrar.parameters import MAX_CALL_ID_LEN, MAX_CONTACTS_PER_REGISTER, MAX_USER_AGENT_LEN, Matching, Parameters
+from sipreg.registrar.parameters import (
+    MAX_CALL_ID_LEN,
+    MAX_CONTACTS_PER_REGISTER,
+    MAX_INSTANCE_LEN,
+    MAX_USER_AGENT_LEN,
+    Matching,
+    Parameters,
+)
 
 _REG_ID_LIMIT = 1 << 31
 _MAX_REG_ID_DIGITS = 10
@@ -105,6 +112,8 @@ def _wanted(contact: Contact, expires: int | None, methods: int, parameters: Par
     if own_methods:
         methods = method_bits(entry.strip() for entry in unquoted(own_methods).split(","))
     instance = params.get("+sip.instance")
+    if instance and len(instance) > MAX_INSTANCE_LEN:
+        raise BadMessage("Instance too long")
     own_expires = params.get("expires")
     return WantedContact(
         contact.uri,

@@ -131,9 +131,11 @@ class Registrar:
         """
         if request.uri_text not in self._checked_uris:
             self.domains.check_request_uri(request.uri)
-            if len(self._checked_uris) >= 1024:
-                self._checked_uris.clear()
-            self._checked_uris.add(request.uri_text)
+            # One that is longer than any usual one is checked each time: a thousand of them would take up all memory.
+            if len(request.uri_text) < 256:
+                if len(self._checked_uris) >= 1024:
+                    self._checked_uris.clear()
+                self._checked_uris.add(request.uri_text)
 
 
 def _credentials_of(request: Request, realm: str) -> AuthParams | None:

@@ -137,7 +137,8 @@ class TestKeepAlive:
     def test_a_line_end_that_may_become_a_ping_is_no_part_of_a_message(self) -> None:
         framer = StreamFramer()
         for chunk, holds in [
-            (b"\r\n", False),
+            (b"\r", False),
+            (b"\n", False),
             (FIRST[:9], True),
             (FIRST[9:], False),
             (b"\r\n\r", False),

@@ -214,6 +214,10 @@ class TestInstance:
     def test_a_quote_without_its_end_refuses_the_request(self) -> None:
         assert refusal_of('Contact: <sip:a@h>;+sip.instance="<urn')[0] == 400
 
+    def test_one_that_is_too_long_to_keep_is_refused(self) -> None:
+        assert len(only(f'Contact: <sip:a@h>;+sip.instance="<{"u" * 251}>"').instance) == 253
+        assert refusal_of(f'Contact: <sip:a@h>;+sip.instance="<{"u" * 252}>"') == (400, "Instance too long")
+
     @pytest.mark.parametrize(("text", "reg_id"), [("1", 1), ("2147483647", 2147483647), ("0001", 1)])
     def test_a_reg_id_goes_up_to_below_two_to_the_thirty_first(self, text: str, reg_id: int) -> None:
         assert only(f"Contact: <sip:a@h>;reg-id={text}").reg_id == reg_id

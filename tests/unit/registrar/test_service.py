@@ -64,6 +64,10 @@ class TestWhoIsAskedAtAll:
         office = Office()
         for number in range(1100):
             accepted(office.ask(uri=f"sip:example.com;x={number}"))
+        accepted(office.ask(uri=f"sip:example.com;x={'9' * 1000}"))
+        remembered = office.registrar._checked_uris
+        assert len(remembered) <= 1024
+        assert max(map(len, remembered)) < 256
         assert refusal(office.ask(uri="sip:example.org"))[0] == 403
         accepted(office.ask(uri="sip:example.com;x=1"))
 
