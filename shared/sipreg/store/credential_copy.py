@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
 from sipreg.registrar.ports import Credential
 from sipreg.store.subscribers import Subscriber, unpacked
@@ -37,6 +38,10 @@ class Missing(Enum):
     MISSING = auto()
 
 
+MISSING: Final = Missing.MISSING
+"""Named once, as the class of an enumeration takes its time on Python 3.11."""
+
+
 class CredentialCopy:
     """A bounded memory of answers, the least recently used going first.
 
@@ -57,11 +62,11 @@ class CredentialCopy:
         """Return what is known of (realm, user) at ``now``, monotonic seconds; None: that there is no such subscriber."""
         entry = self._entries.get(name)
         if entry is None:
-            return Missing.MISSING
+            return MISSING
         good_until, data = entry
         if now >= good_until:
             del self._entries[name]
-            return Missing.MISSING
+            return MISSING
         self._entries.move_to_end(name)
         return None if data is None else unpacked(data)
 

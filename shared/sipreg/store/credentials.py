@@ -15,7 +15,7 @@ from sipreg.clock import Clock
 from sipreg.registrar.ports import Credential
 from sipreg.store.admin import AdminClient
 from sipreg.store.client_errors import CLIENT_ERRORS, reason_of, store_errors
-from sipreg.store.credential_copy import CredentialCopy, CredentialLimits, Missing
+from sipreg.store.credential_copy import MISSING, CredentialCopy, CredentialLimits
 from sipreg.store.credential_questions import Answers, CredentialQuestions, Done, end_tasks
 from sipreg.store.keys import Keys
 from sipreg.store.resp import to_bytes
@@ -98,7 +98,7 @@ class RedisCredentials(SubscriberStore):
     def credential(self, realm: str, user: str, done: Done) -> None:
         """Look up one subscriber: at once from the copy, else when the store has answered."""
         known = self._copy.find((realm.lower(), user), self._clock.now())
-        if known is not Missing.MISSING:
+        if known is not MISSING:
             done(known)
         elif is_user(user):
             self._questions.ask(Subscriber(realm.lower(), user), done)
