@@ -20,8 +20,6 @@ _VIA = re.compile(
 _USUAL = re.compile(
     r"SIP/2\.0/(UDP|TCP|TLS|WSS?) ([A-Za-z0-9.\-]++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?;branch=([^;\s\"]++)(;rport)?(?:;alias)?"
 )
-MAGIC_COOKIE = "z9hG4bK"
-"""What a branch of RFC 3261 begins with (§8.1.1.7)."""
 
 _SENT_BY_PORT = {"TLS": 5061, "WSS": 443, "WS": 80}
 _MAX_PORT = 65535
