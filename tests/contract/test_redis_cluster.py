@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 import redis
 
 from sipreg.errors import StoreUnavailable
@@ -158,6 +159,7 @@ def a_sentinel(folder: Path, master: RedisServer) -> Iterator[int]:
 
 
 class TestSentinel:
+    @pytest.mark.slow
     def test_when_the_master_dies_the_store_goes_on_with_the_one_that_the_sentinels_name(self, tmp_path: Path) -> None:
         async def scenario(port: int, master: RedisServer, replica: RedisServer) -> None:
             aor = an_aor()

@@ -32,6 +32,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(bench, arguments)
 
 
+@pytest.mark.slow
 class TestATarget:
     """A server that runs already is measured, and left as it was."""
 
