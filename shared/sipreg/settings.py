@@ -232,8 +232,8 @@ class StoreSection(Section):
     """Parts that the addresses of record are divided into; fixed when a store is first used."""
     timeout_ms: int = Field(1000, ge=50, le=30000)
     """Milliseconds after which an answer is no longer waited for."""
-    cache_mib: int = Field(64, ge=1, le=16384)
-    """Mebibytes of records that each worker remembers, so that a refresh takes one round trip."""
+    cache_mib: int = Field(256, ge=1, le=16384)
+    """Mebibytes of records that each worker remembers, so that a refresh takes one round trip; about 1,400 addresses of record each."""
     max_in_flight: int = Field(4096, ge=16, le=1_000_000)
     """Commands that one worker may have under way; above it requests are answered 503 at once."""
 

@@ -19,7 +19,7 @@ class CredentialLimits:
     """Seconds for which a copy is used; changes are told at once, so this bounds what a lost message does."""
     negative_age_s: float = 5
     """Seconds for which it is remembered that there is no such subscriber; at most `max_age_s`."""
-    max_entries: int = 100_000
+    max_entries: int = 250_000
     """Copies kept; those used least recently go first."""
     max_asks: int = 2048
     """Subscribers asked for at once; more are answered StoreUnavailable, which sheds a flood of made-up names.
