@@ -72,6 +72,8 @@ class Edge:
             await listener.start()
         self._timer = asyncio.create_task(self._resend(), name="resend")
         self._tidy = asyncio.create_task(self._keep_house(), name="tidy")
+        for task in (self._timer, self._tidy):
+            task.add_done_callback(_tell_failure)
         self.ready = True
 
     async def _resend(self) -> None:
@@ -120,3 +122,9 @@ class Edge:
             "workers": 1.0,
         }
         return self.dispatcher.metrics.figures(counters, gauges)
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    """Say at once that a task of ours has failed; else nobody would know before the drain."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("task failed: name=%s", task.get_name(), exc_info=fault)

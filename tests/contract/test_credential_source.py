@@ -15,7 +15,7 @@ import pytest
 
 from sipreg.clock import WallClock
 from sipreg.errors import StoreUnavailable
-from sipreg.registrar.ports import Credential, CredentialOutcome
+from sipreg.registrar.ports import Credential, CredentialOutcome, Known
 from sipreg.store.admin import admin_client
 from sipreg.store.credential_copy import CredentialLimits
 from sipreg.store.credentials import MemoryCredentials, RedisCredentials
@@ -136,6 +136,30 @@ def at_once(source: Source, user: str) -> list[CredentialOutcome]:
 
 
 class TestLookup:
+    def test_who_was_looked_up_is_recalled_without_asking(self, site: Site) -> None:
+        async def course() -> None:
+            async with site.source() as source:
+                await source.add(REALM, "alice", "secret")
+                # The word of its own addition may still come, and makes it forget what it was just told.
+                async with asyncio.timeout(5):
+                    while isinstance(source.recall(REALM, "alice"), Known):
+                        await look_up(source, "alice")
+                        await asyncio.sleep(0)
+                found = await look_up(source, "alice")
+                assert isinstance(found, Credential)
+                assert source.recall(REALM.upper(), "alice") == found
+                assert await look_up(source, "nobody") is None
+                assert source.recall(REALM, "nobody") is None
+
+        asyncio.run(course())
+
+    def test_a_name_that_nobody_can_have_is_known_to_be_nobodys(self, site: Site) -> None:
+        async def course() -> None:
+            async with site.source() as source:
+                assert source.recall(REALM, "a:b") is None
+
+        asyncio.run(course())
+
     def test_who_was_never_added_is_unknown(self, site: Site) -> None:
         async def course() -> None:
             async with site.source() as source:

@@ -14,7 +14,7 @@ from sipreg.registrar.digest import Digest, DigestPolicy, ha1_values
 from sipreg.registrar.hooks import SaveHook
 from sipreg.registrar.model import Aor, Binding, Snapshot
 from sipreg.registrar.parameters import Parameters
-from sipreg.registrar.ports import Change, CommitOutcome, Credential, CredentialOutcome, NonceUse, ReadOutcome, Verdict
+from sipreg.registrar.ports import NOT_KNOWN, Change, CommitOutcome, Credential, CredentialOutcome, Known, NonceUse, ReadOutcome, Verdict
 from sipreg.registrar.service import Outcome, Registrar, RegistrarParts
 from sipreg.store.memory_store import MemoryStore
 from support.builders import AOR, FakeClock, FakeTokens, a_register, an_arrival, challenge_params
@@ -113,6 +113,13 @@ class FakeCredentials:
         """What every look-up comes to, if anything."""
         self.asked: list[tuple[str, str]] = []
         self.held = Held()
+
+    def recall(self, realm: str, user: str) -> Credential | Known | None:
+        """Return what is known at once: nothing while answers are held or look-ups fail."""
+        if self.held.holding or self.failure is not None:
+            return NOT_KNOWN
+        self.asked.append((realm, user))
+        return self.known.get((realm, user))
 
     def credential(self, realm: str, user: str, done: Callable[[CredentialOutcome], None]) -> None:
         """Look one up."""

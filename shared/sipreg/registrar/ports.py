@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -87,8 +87,22 @@ CredentialOutcome = Credential | None | StoreUnavailable
 """None: there is no such subscriber."""
 
 
+class Known(Enum):
+    """What a node can say of a subscriber without asking anybody, beside a credential."""
+
+    NOT = auto()
+    """Nothing: the store must be asked."""
+
+
+NOT_KNOWN: Final = Known.NOT
+"""Named once, as the class of an enumeration takes its time on Python 3.11."""
+
+
 class CredentialSource(Protocol):
     """Where credentials are looked up."""
 
+    def recall(self, realm: str, user: str) -> Credential | Known | None:
+        """Return one subscriber from a copy of bounded age, None if there is none; `NOT_KNOWN` where the store must be asked."""
+
     def credential(self, realm: str, user: str, done: Callable[[CredentialOutcome], None]) -> None:
-        """Look up one subscriber; from a copy of bounded age where there is one."""
+        """Look up one subscriber, and ask the store where `recall` knows nothing."""

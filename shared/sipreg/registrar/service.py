@@ -23,7 +23,7 @@ from sipreg.registrar.hooks import SaveHook
 from sipreg.registrar.model import Aor, Binding, Plan, Snapshot
 from sipreg.registrar.parameters import Parameters
 from sipreg.registrar.plan import plan_registration, plan_removal
-from sipreg.registrar.ports import BindingStore, CredentialOutcome, CredentialSource
+from sipreg.registrar.ports import BindingStore, CredentialOutcome, CredentialSource, Known
 from sipreg.registrar.registration import Arrival, Registration, read_registration
 from sipreg.registrar.reply import contact_header, date_header
 
@@ -212,9 +212,23 @@ class _Registering(Changing):
             self._refuse(refused)
             return
         self._params = params or {}
-        asked_store = _Waiting(self)
-        self._registrar.credentials.credential(self._realm, self._params.get("username", ""), asked_store.found)
-        asked_store.is_later = True
+        credentials, user = self._registrar.credentials, self._params.get("username", "")
+        known = credentials.recall(self._realm, user)
+        if isinstance(known, Known):
+            credentials.credential(self._realm, user, self.found_later)
+        else:
+            self.found(known)
+
+    def found_later(self, credential: CredentialOutcome) -> None:
+        """Take what the store knows of the subscriber, and go on without the batch, which has gone on already."""
+        try:
+            self.found(credential)
+            self.read()
+            self.save()
+        except Exception as fault:  # noqa: BLE001 (whatever it is, the peer is answered)
+            untold = self.fail(fault)
+            if untold is not None:
+                raise untold from None
 
     def found(self, credential: CredentialOutcome) -> None:
         """Take what is known of the subscriber."""
@@ -317,31 +331,6 @@ def _internal(fault: Exception) -> InternalFault:
     error = InternalFault("Internal error")
     error.__cause__ = fault
     return error
-
-
-class _Waiting:
-    """The question for a credential: if it is answered at once, the REGISTER goes on with its batch, else by itself."""
-
-    __slots__ = ("_registering", "is_later")
-
-    def __init__(self, registering: _Registering) -> None:
-        self._registering = registering
-        self.is_later = False
-
-    def found(self, credential: CredentialOutcome) -> None:
-        """Take the answer."""
-        registering = self._registering
-        if not self.is_later:
-            registering.found(credential)
-            return
-        try:
-            registering.found(credential)
-            registering.read()
-            registering.save()
-        except Exception as fault:  # noqa: BLE001 (as above)
-            untold = registering.fail(fault)
-            if untold is not None:
-                raise untold from None
 
 
 class _Removing(Changing):

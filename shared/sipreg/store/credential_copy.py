@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Final
 
-from sipreg.registrar.ports import Credential
+from sipreg.registrar.ports import NOT_KNOWN, Credential, Known
 from sipreg.store.subscribers import Subscriber, unpacked
 
 
@@ -32,16 +30,6 @@ class CredentialLimits:
     """Seconds after which an answer is no longer waited for."""
 
 
-class Missing(Enum):
-    """The copy does not know."""
-
-    MISSING = auto()
-
-
-MISSING: Final = Missing.MISSING
-"""Named once, as the class of an enumeration takes its time on Python 3.11."""
-
-
 class CredentialCopy:
     """A bounded memory of answers, the least recently used going first.
 
@@ -58,15 +46,15 @@ class CredentialCopy:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, name: tuple[str, str], now: float) -> Credential | Missing | None:
+    def find(self, name: tuple[str, str], now: float) -> Credential | Known | None:
         """Return what is known of (realm, user) at ``now``, monotonic seconds; None: that there is no such subscriber."""
         entry = self._entries.get(name)
         if entry is None:
-            return MISSING
+            return NOT_KNOWN
         good_until, data = entry
         if now >= good_until:
             del self._entries[name]
-            return MISSING
+            return NOT_KNOWN
         self._entries.move_to_end(name)
         return None if data is None else unpacked(data)
 

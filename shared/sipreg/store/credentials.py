@@ -12,10 +12,10 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 
 from sipreg.clock import Clock
-from sipreg.registrar.ports import Credential
+from sipreg.registrar.ports import NOT_KNOWN, Credential, Known
 from sipreg.store.admin import AdminClient
 from sipreg.store.client_errors import CLIENT_ERRORS, reason_of, store_errors
-from sipreg.store.credential_copy import MISSING, CredentialCopy, CredentialLimits
+from sipreg.store.credential_copy import CredentialCopy, CredentialLimits
 from sipreg.store.credential_questions import Answers, CredentialQuestions, Done, end_tasks
 from sipreg.store.keys import Keys
 from sipreg.store.resp import to_bytes
@@ -45,6 +45,10 @@ class MemoryCredentials(SubscriberStore):
 
     async def close(self) -> None:
         """Do nothing: there is nothing to give back."""
+
+    def recall(self, realm: str, user: str) -> Credential | Known | None:
+        """Return one subscriber; nothing ever needs to be asked for."""
+        return self._known.get((realm.lower(), user))
 
     def credential(self, realm: str, user: str, done: Done) -> None:
         """Look up one subscriber; ``done`` is called before this returns."""
@@ -95,16 +99,19 @@ class RedisCredentials(SubscriberStore):
             self._follower = None
         await self._questions.close()
 
+    def recall(self, realm: str, user: str) -> Credential | Known | None:
+        """Return what the copy has of one subscriber."""
+        known = self._copy.find((realm.lower(), user), self._clock.now())
+        # Where nobody can have this name the store need not hear of it.
+        return None if known is NOT_KNOWN and not is_user(user) else known
+
     def credential(self, realm: str, user: str, done: Done) -> None:
         """Look up one subscriber: at once from the copy, else when the store has answered."""
-        known = self._copy.find((realm.lower(), user), self._clock.now())
-        if known is not MISSING:
-            done(known)
-        elif is_user(user):
+        known = self.recall(realm, user)
+        if isinstance(known, Known):
             self._questions.ask(Subscriber(realm.lower(), user), done)
         else:
-            # Nobody can have this name, and the store need not hear of it.
-            done(None)
+            done(known)
 
     def _keep(self, who: Subscriber, data: bytes | None) -> None:
         self._copy.keep(who, data, self._clock.now())

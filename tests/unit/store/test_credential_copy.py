@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import gc
 
-from sipreg.registrar.ports import Credential
-from sipreg.store.credential_copy import CredentialCopy, CredentialLimits, Missing
+from sipreg.registrar.ports import NOT_KNOWN, Credential
+from sipreg.store.credential_copy import CredentialCopy, CredentialLimits
 from sipreg.store.subscribers import Subscriber, packed
 
 ALICE = Subscriber("example.com", "alice")
@@ -17,20 +17,20 @@ class TestAge:
         copy = CredentialCopy(CredentialLimits(max_age_s=60))
         copy.keep(ALICE, DATA, 100.0)
         assert copy.find(ALICE, 159.9) == Credential({"MD5": "aa", "SHA-256": "bb"}, ("sales@example.com",))
-        assert copy.find(ALICE, 160.0) is Missing.MISSING
+        assert copy.find(ALICE, 160.0) is NOT_KNOWN
         assert len(copy) == 0
 
     def test_use_does_not_make_it_younger(self) -> None:
         copy = CredentialCopy(CredentialLimits(max_age_s=60))
         copy.keep(ALICE, DATA, 100.0)
-        assert copy.find(ALICE, 150.0) is not Missing.MISSING
-        assert copy.find(ALICE, 170.0) is Missing.MISSING
+        assert copy.find(ALICE, 150.0) is not NOT_KNOWN
+        assert copy.find(ALICE, 170.0) is NOT_KNOWN
 
     def test_that_there_is_nobody_is_forgotten_sooner(self) -> None:
         copy = CredentialCopy(CredentialLimits(max_age_s=60, negative_age_s=5))
         copy.keep(BOB, None, 100.0)
         assert copy.find(BOB, 104.9) is None
-        assert copy.find(BOB, 105.0) is Missing.MISSING
+        assert copy.find(BOB, 105.0) is NOT_KNOWN
 
     def test_with_an_age_of_nothing_nothing_is_kept(self) -> None:
         copy = CredentialCopy(CredentialLimits(max_age_s=0))
@@ -44,10 +44,10 @@ class TestSize:
         copy = CredentialCopy(CredentialLimits(max_entries=2))
         copy.keep(ALICE, DATA, 0.0)
         copy.keep(BOB, DATA, 0.0)
-        assert copy.find(ALICE, 1.0) is not Missing.MISSING
+        assert copy.find(ALICE, 1.0) is not NOT_KNOWN
         copy.keep(CAROL, DATA, 1.0)
-        assert copy.find(BOB, 1.0) is Missing.MISSING
-        assert copy.find(ALICE, 1.0) is not Missing.MISSING
+        assert copy.find(BOB, 1.0) is NOT_KNOWN
+        assert copy.find(ALICE, 1.0) is not NOT_KNOWN
         assert len(copy) == 2
 
     def test_a_flood_of_made_up_names_stays_within_the_limit(self) -> None:
@@ -72,11 +72,11 @@ class TestForgetting:
         copy.keep(BOB, DATA, 0.0)
         copy.drop(ALICE)
         copy.drop(CAROL)
-        assert copy.find(ALICE, 1.0) is Missing.MISSING
-        assert copy.find(BOB, 1.0) is not Missing.MISSING
+        assert copy.find(ALICE, 1.0) is NOT_KNOWN
+        assert copy.find(BOB, 1.0) is not NOT_KNOWN
 
     def test_all_are_forgotten(self) -> None:
         copy = CredentialCopy(CredentialLimits())
         copy.keep(ALICE, DATA, 0.0)
         copy.clear()
-        assert copy.find(ALICE, 1.0) is Missing.MISSING
+        assert copy.find(ALICE, 1.0) is NOT_KNOWN
