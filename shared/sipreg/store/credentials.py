@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ _SILENCE_S: Final = 1.0
 """Below the socket's time limit: after this long without a message the connection is asked whether it still lives."""
 _BACKOFF_S: Final = (0.1, 5.0)
 """First and longest pause before the channel is subscribed to again."""
+_ATTEMPT_LIMIT_S: Final = 1.0
+"""Seconds that `RedisCredentials.open` waits for its first subscription."""
 _SCAN_COUNT: Final = 1000
 _GLOB: Final = str.maketrans({special: f"\\{special}" for special in "*?[]^\\"})
 
@@ -87,10 +90,17 @@ class RedisCredentials(SubscriberStore):
         self._copy = CredentialCopy(limits)
         self._questions = CredentialQuestions(self._fetch, self._lane_of, self._keep, limits)
         self._follower: asyncio.Task[None] | None = None
+        self._attempted = asyncio.Event()
 
     async def open(self) -> None:
-        """Begin to follow the changes; the store need not be there yet."""
+        """Begin to follow the changes; the store need not be there yet.
+
+        It returns when the first attempt has come to something, or after a while: a client that is closed amid its first connection
+        would leave that open.
+        """
         self._follower = asyncio.create_task(self._follow(), name="credential changes")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._attempted.wait(), _ATTEMPT_LIMIT_S)
 
     async def close(self) -> None:
         """End what is under way: whoever still waits for a credential gets StoreUnavailable."""
@@ -179,11 +189,13 @@ class RedisCredentials(SubscriberStore):
             try:
                 async with self._client.pubsub() as channel:
                     await channel.subscribe(self._channel)
+                    self._attempted.set()
                     async for message in _messages(channel):
                         pause = first
                         self._heed(message)
             except Exception as error:  # noqa: BLE001 (whatever it is: without this task the copies would grow old unnoticed)
                 logger.warning("changes of credentials are not followed for %.1f s: %s", pause, reason_of(error))
+            self._attempted.set()
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 
