@@ -114,6 +114,10 @@ class InternalFault(SipregError):
 
     status: ClassVar[int] = 500
 
+    def __init__(self, fault: Exception) -> None:
+        super().__init__("Internal error")
+        self.__cause__ = fault
+
 
 class StoreUnavailable(SipregError):
     """The store could not be asked, or did not answer in time: nothing is known, so the peer hears 503."""

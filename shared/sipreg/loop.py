@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,8 +22,4 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 def loop_name() -> str:
     """Return which loop `run_loop` takes."""
-    try:
-        import uvloop  # noqa: F401, PLC0415 (as above)
-    except ImportError:
-        return "asyncio"
-    return "uvloop"
+    return "uvloop" if find_spec("uvloop") else "asyncio"

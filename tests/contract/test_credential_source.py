@@ -310,6 +310,7 @@ class TestOtherInstances:
                 await until(lambda: look_up(there, "alice"), lambda outcome: outcome == Credential(ha1_for("alice", REALM, "old")), 2)
                 await here.set_password(REALM, "alice", "new")
                 await until(lambda: look_up(there, "alice"), lambda outcome: outcome == Credential(ha1_for("alice", REALM, "new")), 2)
+                assert at_once(there, "alice") != [Credential(ha1_for("alice", REALM, "old"))]
 
         asyncio.run(course())
 
@@ -320,6 +321,7 @@ class TestOtherInstances:
                 await until(lambda: look_up(there, "alice"), lambda outcome: outcome is None and at_once(there, "alice") == [None], 2)
                 await here.add(REALM, "alice", "secret")
                 await until(lambda: look_up(there, "alice"), lambda outcome: isinstance(outcome, Credential), 2)
+                assert await look_up(there, "alice") == Credential(ha1_for("alice", REALM, "secret"))
 
         asyncio.run(course())
 
@@ -330,6 +332,7 @@ class TestOtherInstances:
                 await until(lambda: look_up(there, "alice"), lambda outcome: isinstance(outcome, Credential), 2)
                 await here.remove(REALM, "alice")
                 await until(lambda: look_up(there, "alice"), lambda outcome: outcome is None, 2)
+                assert await look_up(there, "alice") is None
 
         asyncio.run(course())
 

@@ -141,9 +141,7 @@ class Changing:
         """Answer for a fault of our own, and let the next have its turn; a fault of whoever was answered is not ours to answer."""
         if self._over:
             raise fault
-        error = InternalFault("Internal error")
-        error.__cause__ = fault
-        self._finish(error)
+        self._finish(InternalFault(fault))
 
 
 class Turns:

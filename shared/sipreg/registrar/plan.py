@@ -51,12 +51,13 @@ def _plan_usual(registration: Registration, wanted: WantedContact, binding: Bind
 
     What comes out is what `_Draft` would make of it, in a third of the time, and nearly every REGISTER is such a one.
     """
-    requested = wanted.requested
-    if not requested or requested < parameters.min_expires or (registration.matching or parameters.matching).call_id:
+    if (registration.matching or parameters.matching).call_id:
         return None
     if registration.call_id == binding.call_id and registration.cseq <= binding.cseq:
         return None
-    seconds = min(requested, parameters.max_expires) if parameters.max_expires else requested
+    seconds = granted_expires(wanted.requested, parameters)
+    if not seconds:
+        return None
     after = _binding(wanted, seconds, registration)
     return Plan((after,), (Event(CONTACT_UPDATE, registration.aor, after),), True)
 

@@ -271,7 +271,7 @@ class _Registering(Changing):
             return fault
         self._step = _OVER
         try:
-            self.done(_internal(fault))
+            self.done(InternalFault(fault))
         except Exception as second:  # noqa: BLE001 (it is told by whoever may raise it)
             return second
         return None
@@ -309,7 +309,7 @@ class _Registering(Changing):
             headers = self._headers(outcome.bindings, registration)
         except Exception as fault:  # noqa: BLE001 (it is stored, and the peer must still be answered)
             registrar.statistics.rejected_regs += 1
-            self._answer(_internal(fault))
+            self._answer(InternalFault(fault))
             return
         registrar.statistics.accepted_regs += 1
         self._answer(Accepted(outcome.bindings, headers))
@@ -325,12 +325,6 @@ class _Registering(Changing):
             bindings, now_ms, received_param, lambda binding: "".join(hook.contact_params(registration, binding) for hook in hooks)
         )
         return headers + "".join(hook.reply_headers(self._request, registration) for hook in hooks) + date_header(now_ms)
-
-
-def _internal(fault: Exception) -> InternalFault:
-    error = InternalFault("Internal error")
-    error.__cause__ = fault
-    return error
 
 
 class _Removing(Changing):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sipreg.errors import RequestRefused
+from sipreg.errors import IntervalTooBrief, RequestRefused
 from sipreg.message.contact import parse_contacts
 from sipreg.registrar.expiry import granted_expires
 from sipreg.registrar.matching import NONE, find_binding
@@ -206,11 +209,23 @@ def test_the_short_cut_for_the_usual_refresh_gives_what_the_long_way_gives(data:
         cseq=data.draw(CSEQS),
         matching=data.draw(st.sampled_from([None, Matching(), Matching(call_id=True)])),
     )
-    usual = _plan_usual(registration, wanted, binding, parameters)
+
+    def by_the_long_way() -> Plan:
+        draft = _Draft(registration, snapshot, snapshot.bindings, parameters)
+        draft.take(wanted)
+        return draft.plan()
+
+    usual = plan_or_refusal(lambda: _plan_usual(registration, wanted, binding, parameters))
     assume(usual is not None)
-    draft = _Draft(registration, snapshot, snapshot.bindings, parameters)
-    draft.take(wanted)
-    assert usual == draft.plan() == plan_registration(registration, snapshot, parameters)
+    assert usual == plan_or_refusal(by_the_long_way) == plan_or_refusal(lambda: plan_registration(registration, snapshot, parameters))
+
+
+def plan_or_refusal(planned: Callable[[], Plan | None]) -> Plan | tuple[type[RequestRefused], str] | None:
+    """Return what comes of planning; a refusal as what the peer would hear."""
+    try:
+        return planned()
+    except RequestRefused as refused:
+        return type(refused), refused.reason
 
 
 class TestTheShortCutIsTaken:
@@ -226,7 +241,16 @@ class TestTheShortCutIsTaken:
         registration = a_registration(a_contact(), call_id="call-2", cseq=1)
         assert _plan_usual(registration, registration.contacts[0], a_binding(cseq=9), Parameters()) is not None
 
+    def test_an_interval_below_the_least_is_raised_or_refused_there_as_anywhere(self) -> None:
+        wanted = a_contact(requested=59)
+        registration = a_registration(wanted)
+        plan = _plan_usual(registration, wanted, a_binding(), Parameters())
+        assert plan is not None
+        assert plan.bindings[0].expires_at_ms == NOW_MS + 60_000
+        with pytest.raises(IntervalTooBrief):
+            _plan_usual(registration, wanted, a_binding(), Parameters(too_brief=TooBrief.REFUSE))
+
     def test_not_where_anything_is_to_be_decided(self) -> None:
-        for wanted, fields in ((a_contact(requested=0), {}), (a_contact(requested=59), {}), (a_contact(), {"cseq": 1})):
+        for wanted, fields in ((a_contact(requested=0), {}), (a_contact(), {"cseq": 1})):
             registration = a_registration(wanted, aor=AOR, **fields)
             assert _plan_usual(registration, wanted, a_binding(), Parameters()) is None

@@ -174,6 +174,7 @@ class TestCommands:
 
             connection.call(pack("GET", "x"), again)
             await until(lambda: len(replies) == 20)
+            assert not any(isinstance(reply, StoreUnavailable) for reply in replies)
             connection.end("over")
 
         run(scenario)
